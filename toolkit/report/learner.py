@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -22,6 +21,7 @@ from ..practice.learners.recommend import Recommended, Wishes, recommend
 from ..store.connection import Store, query
 from ..store.folders import note_written
 from .intervals import IntervalLine, measure_intervals, paint_intervals
+from .page import open_page_template
 from .picture import PERCENT, Picture, format_decimal, format_share
 from .svg import MUTED, SERIES, draw
 
@@ -58,14 +58,7 @@ def render_learner(con: Store, learner: str, wishes: Wishes) -> str:
         why_not = str(error)
     shown = found["due"][:CARDS]
     texts = _read_texts(con, [*(row["item"] for row in shown), *(one.item for one in recommended)])
-    environment = Environment(
-        loader=PackageLoader("preceptor.toolkit.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("learner.html.jinja").render(
+    return open_page_template("learner.html.jinja").render(
         learner=learner,
         at=f"{now:%Y-%m-%d}",
         headline=_headline(found),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from ...annotation.agreement.doubts import list_doubts
 from ...schemas.support.text import clean, show_sql
@@ -38,6 +38,18 @@ PARAMETERS = {
 Tile = tuple[str, str, str, bool]  # label, value, note, whether it warns
 
 
+def open_page_template(name: str) -> Template:
+    """Open a template of this room for a page; texts are escaped, and a name not given is an error."""
+    environment = Environment(
+        loader=PackageLoader("preceptor.toolkit.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
+
+
 def render_report(
     con: Store,
     fit: str,
@@ -56,14 +68,7 @@ def render_report(
     surer = query(
         con, "SELECT greatest(p, 1 - p) AS surer FROM preferences WHERE fit = ? ORDER BY 1", [row["key"]]
     )["surer"]
-    environment = Environment(
-        loader=PackageLoader("preceptor.toolkit.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.jinja").render(
+    return open_page_template("report.html.jinja").render(
         fit=row,
         diagnostics=diagnostics,
         headline=_headline(found, found["n_annotators"]),

@@ -7,15 +7,16 @@ import polars as pl
 
 from ....schemas.errors import StoreError
 from ...store.connection import Store, query
+from .states import read_cards
 
 WEAK_BELOW, STRONG_ABOVE = 0.6, 0.85  # probability of success
 _MOST = 5  # of each kind of fact in a tutor's prompt
 
-_NEWEST = "SELECT key FROM learner_fits WHERE kind = '{}' ORDER BY fitted_at DESC LIMIT 1"
-_MASTERY = f"""SELECT skill, mean, low, high, answers, correct, last_at FROM mastery
-WHERE learner = $who AND fit = ({_NEWEST.format("mastery")}) ORDER BY mean, skill"""
-_CARDS = f"""SELECT item, mean, low, high, due_at, reviews, lapses, last_at FROM memory
-WHERE learner = $who AND fit = ({_NEWEST.format("memory")}) ORDER BY due_at, item"""
+_MASTERY = """SELECT skill, mean, low, high, answers, correct, last_at FROM mastery
+WHERE learner = $who AND fit = (
+    SELECT key FROM learner_fits WHERE kind = 'mastery' ORDER BY fitted_at DESC LIMIT 1)
+ORDER BY mean, skill"""
+_CARD = ("item", "mean", "low", "high", "due_at", "reviews", "lapses", "last_at")
 _HISTORY = """SELECT "at"::DATE AS day, count(*) AS answers, count(*) FILTER (correct) AS correct
 FROM reviews WHERE learner = $who AND correct IS NOT NULL GROUP BY 1 ORDER BY 1 NULLS FIRST"""
 _ERRORS = """SELECT e.error_type, count(*) AS n FROM edits e JOIN sentences s ON s.key = e.sentence
@@ -40,7 +41,8 @@ def read_profile(con: Store, learner: str, at: datetime | None = None) -> dict[s
             f"learner {learner}: the store holds no review, sentence or outcome of theirs; give the id as in "
             "the log, or the pseudonym (preceptor pseudonym ID)"
         )
-    cards = query(con, _CARDS, who)
+    now = at or datetime.now(UTC)
+    cards = read_cards(con, learner, now).select(_CARD)
     (about,) = query(con, _LEVEL, who).to_dicts()
     return {
         "learner": learner,
@@ -48,7 +50,7 @@ def read_profile(con: Store, learner: str, at: datetime | None = None) -> dict[s
         "mastery": query(con, _MASTERY, who).to_dicts(),
         "history": query(con, _HISTORY, who).to_dicts(),
         "cards": cards.height,
-        "due": cards.filter(pl.col("due_at") <= (at or datetime.now(UTC))).to_dicts(),
+        "due": cards.filter(pl.col("due_at") <= now).to_dicts(),
         "errors": query(con, _ERRORS, who).to_dicts(),
     }
 

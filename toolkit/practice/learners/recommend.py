@@ -19,12 +19,10 @@ from ...store.connection import Store, query
 from .mastery.answers import SEPARATOR, Floats
 from .mastery.model import NODES, WEIGHTS
 from .mastery.online import LearnerState, Model, predict_answer, start_learner
-from .memory.model import Card, forecast
-from .memory.reviews import LONGEST_DAYS, compute_logit
 from .states import (
     DUE_BELOW,
-    compute_chance,
     count_days,
+    read_cards,
     read_learner,
     read_learner_fit,
     read_mastery_model,
@@ -85,11 +83,6 @@ _ERRORS_MADE = """
 SELECT e.error_type AS skill, count(*) AS n FROM edits e JOIN sentences s ON s.key = e.sentence
 WHERE s.learner = $who AND e.start >= 0 GROUP BY 1"""
 _LEVEL = "SELECT level FROM sentences WHERE learner = $who AND level IS NOT NULL ORDER BY key DESC LIMIT 1"
-_CARDS = """
-SELECT item, due_at, last_at, stability, strength, trait, strength_variance, covariance, trait_variance
-FROM memory WHERE learner = $who AND fit = (
-    SELECT key FROM learner_fits WHERE kind = 'memory' ORDER BY fitted_at DESC LIMIT 1)"""
-_FORECAST = ("mean", "low", "high")
 
 
 def recommend(con: Store, learner: str, wishes: Wishes = DEFAULT) -> list[Recommended]:
@@ -117,7 +110,7 @@ def recommend(con: Store, learner: str, wishes: Wishes = DEFAULT) -> list[Recomm
 
 def _recommend_cards(con: Store, learner: str, now: datetime, n: int) -> list[Recommended]:
     """Choose the cards that are due, those that are remembered least first."""
-    cards = _read_cards(con, learner, now)
+    cards = read_cards(con, learner, now)
     due = cards.filter(pl.col("due_at") <= now).sort("mean", "item").head(n)
     if due.is_empty():
         days: list[str] = cards["due_at"].dt.strftime("%Y-%m-%d").sort().to_list()
@@ -162,29 +155,10 @@ def order_items(con: Store, learners: Sequence[str], items: pl.DataFrame, at: da
     return pl.concat([part.cast(columns) for part in ranked])  # type: ignore[arg-type]
 
 
-def _read_cards(con: Store, learner: str, now: datetime) -> pl.DataFrame:
-    """Read the learner's cards: item, due_at, and mean, low and high of P(recall) at a time."""
-    cards = query(con, _CARDS, {"who": learner})
-    if cards.is_empty():
-        return cards.select("item", "due_at", *(pl.lit(None, pl.Float64).alias(n) for n in _FORECAST))
-    stored = read_learner_fit(con, "memory")["parameters"]["values"]
-    p = {name: np.asarray(value) for name, value in stored.items()}
-    state = {name: cards[name].to_numpy() for name in Card._fields if name != "seen"}
-    passed = (now - cards["last_at"]).dt.total_seconds().to_numpy() / 86_400
-    days = np.clip(passed, 0.0, LONGEST_DAYS)
-    retrievability = compute_logit(days, cards["stability"].to_numpy())
-    told = forecast(p, Card(**state, seen=np.ones(cards.height)), days, retrievability)
-    guess, slip = (1 / (1 + np.exp(-p[name])) for name in ("guess", "slip"))
-    chance = compute_chance(told.mean, told.variance, guess, slip)
-    return cards.select("item", "due_at").with_columns(
-        pl.Series(name, values) for name, values in zip(_FORECAST, chance, strict=True)
-    )
-
-
 def _list_items(con: Store, learner: str, now: datetime, wishes: Wishes) -> pl.DataFrame:
     """List candidates: item, skills, recall (of a card that is due), errors made, level apart."""
     who = {"who": learner}
-    own, cards = query(con, _OWN, who), _read_cards(con, learner, now)
+    own, cards = query(con, _OWN, who), read_cards(con, learner, now)
     due = cards.filter(pl.col("due_at") <= now).select("item", pl.col("mean").alias("recall"))
     rested = now - timedelta(days=wishes.rest_days)
     items = (

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -170,6 +170,28 @@ def read_memory(p: Parameters, reviews: CardReviews, ends: Card) -> pl.DataFrame
         pl.from_epoch(last["ms"], "ms").dt.replace_time_zone("UTC").alias("last_at"),
         *(pl.Series(name, getattr(ends, name)) for name in Card._fields if name != "seen"),
     )
+
+
+_CARDS = """SELECT * FROM memory WHERE learner = $who AND fit = (
+    SELECT key FROM learner_fits WHERE kind = 'memory' ORDER BY fitted_at DESC LIMIT 1)
+ORDER BY due_at, item"""
+
+
+def read_cards(con: Store, learner: str, now: datetime) -> pl.DataFrame:
+    """Read a learner's cards, those due first: rows of `memory`, with mean, low and high of recall now."""
+    cards = query(con, _CARDS, {"who": learner})
+    if cards.is_empty():
+        return cards
+    stored = read_learner_fit(con, "memory")["parameters"]["values"]
+    p = {name: np.asarray(value) for name, value in stored.items()}
+    state = {name: cards[name].to_numpy() for name in Card._fields if name != "seen"}
+    passed = (now - cards["last_at"]).dt.total_seconds().to_numpy() / 86_400
+    days = np.clip(passed, 0.0, LONGEST_DAYS)
+    retrievability = compute_logit(days, cards["stability"].to_numpy())
+    told = forecast(p, Card(**state, seen=np.ones(cards.height)), days, retrievability)
+    guess, slip = (1 / (1 + np.exp(-p[name])) for name in ("guess", "slip"))
+    mean, low, high = compute_chance(told.mean, told.variance, guess, slip)
+    return cards.with_columns(pl.Series(n, v) for n, v in (("mean", mean), ("low", low), ("high", high)))
 
 
 def find_due_days(p: Parameters, cards: Card, stability: Floats) -> Floats:

@@ -148,6 +148,8 @@ def test_where_only_cards_are_known_those_that_are_due_come_first(tmp_path):
         assert {one.item for one in found[:2]} == {"card-2", "card-3"}
         later = recommend(con, who, Wishes(n=3, at=NOW))
         assert max(one.p for one in later) < min(one.p for one in found) - 0.1, "what is foretold of that day"
+        told = {row["item"]: row["mean"] for row in read_profile(con, who, NOW)["due"]}
+        assert all(told[one.item] == pytest.approx(one.p) for one in later)
         assert all(one.due and "due: remembered" in one.because for one in found)
         with pytest.raises(StoreError, match="the next one is due on 2026-01"):
             recommend(con, who, Wishes(at=START))
